@@ -44,7 +44,7 @@ type bench struct {
 }
 
 func newBench(b testing.TB, worker bool) *bench {
-	db, cfg, stop := gatewaytest.OpenWith(b, embedded.Options{}), loadConfig(b), func() {}
+	db, cfg, stop := gatewaytest.OpenWith(b, embedded.Options{}), gatewaytest.Config(b), func() {}
 	cfg.AllowEndpoints = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	cfg.PublicURL = "http://ringback.example"
 	x := &bench{b: b, arrived: make(chan time.Duration, 1<<20)}

@@ -178,7 +178,7 @@ func idle(t *testing.T, f func(t *testing.T, w *world)) {
 // gatewayOver is a gateway on the world's file that sends to q.
 func (w *world) gatewayOver(q storage.Queue) *gateway.Gateway {
 	w.t.Helper()
-	cfg := loadConfig(w.t)
+	cfg := gatewaytest.Config(w.t)
 	return gatewaytest.Must(app.New(cfg, app.Parts{Steps: transfer.Steps,
 		Store: w.db, Queue: q, Keys: gatewaytest.Keys(w.t, gatewaytest.KeyRing), Providers: all.Providers(), Log: w.log.Logger(),
 	}))(w.t)

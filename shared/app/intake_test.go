@@ -57,7 +57,7 @@ type faults struct {
 
 func newIntake(tb testing.TB, name string, f faults) *intake {
 	tb.Helper()
-	db, cfg := gatewaytest.Open(tb), loadConfig(tb)
+	db, cfg := gatewaytest.Open(tb), gatewaytest.Config(tb)
 	in := &intake{
 		name: name, p: all.Providers()[name], now: time.Now(), log: &gatewaytest.Lines{}, seen: map[string]bool{},
 		queue: &heldQueue{Queue: db, faults: f}, tally: &tally{faults: f}, tenant: &recordingTenant{posts: map[string][]tenantPost{}},

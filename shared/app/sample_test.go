@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/app/samples"
-	"ringback/shared/config"
 	"ringback/shared/control"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
@@ -161,9 +160,4 @@ func (w *world) sampleState() map[string]any {
 		state[id] = []any{s, keys, grants}
 	}
 	return state
-}
-
-func loadConfig(t testing.TB) config.Config {
-	t.Helper()
-	return gatewaytest.Must(config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": gatewaytest.PublicURL}[name] }))(t)
 }

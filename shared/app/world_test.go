@@ -101,7 +101,7 @@ func (w *world) start() {
 	w.end = cancel
 	parts := w.open(ctx)
 	parts.Keys, parts.Providers, parts.Log = gatewaytest.Keys(w.t, w.ring), all.Providers(), w.log.Logger()
-	cfg := loadConfig(w.t)
+	cfg := gatewaytest.Config(w.t)
 	if w.wrap != nil {
 		parts.Store = w.wrap(parts.Store)
 	}

@@ -27,11 +27,9 @@ import (
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
-	"ringback/shared/keyring"
 	"ringback/shared/provider"
-	"ringback/shared/provider/all"
 	"ringback/shared/provider/tencentchat"
-	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 	"ringback/shared/transfer"
 )
 
@@ -52,7 +50,7 @@ var starts = map[string]func(t *testing.T, secret string) receiver{
 	"Go": startGo,
 	"Python": func(t *testing.T, secret string) receiver {
 		r := start(t, []string{"SIGNING_SECRET=" + secret, "GATEWAY=ringback.example"}, "python3", "receive.py", "0")
-		await(t, "it to say how it verifies", func() bool { return strings.Contains(r.said(), "verifying ") })
+		gatewaytest.Await(t, "it to say how it verifies", func() bool { return strings.Contains(r.said(), "verifying ") })
 		t.Log(strings.Split(r.said(), "\n")[1])
 		return r
 	},
@@ -127,7 +125,7 @@ func startGo(t *testing.T, secret string) receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out lines
+	var out gatewaytest.Lines
 	server := httptest.NewServer(&endpoint{Webhook: webhook, Gateway: "ringback.example", Handle: func(typ string, data json.RawMessage) {
 		fmt.Fprintln(&out, typ, string(data))
 	}})
@@ -145,7 +143,7 @@ func start(t *testing.T, env []string, name string, args ...string) receiver {
 		}
 		t.Skipf("%s is not on PATH", name)
 	}
-	var out lines
+	var out gatewaytest.Lines
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), &out, os.Stderr
 	cmd.Env = append(cmd.Env, "PYTHONDONTWRITEBYTECODE=1")
@@ -156,42 +154,9 @@ func start(t *testing.T, env []string, name string, args ...string) receiver {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	await(t, name+" to listen", func() bool { return strings.Contains(out.String(), "listening on http://") })
+	gatewaytest.Await(t, name+" to listen", func() bool { return strings.Contains(out.String(), "listening on http://") })
 	line, _, _ := strings.Cut(out.String(), "\n")
 	return receiver{strings.TrimPrefix(line, "listening on "), out.String}
-}
-
-// lines keeps what is printed.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// await waits until is holds, and fails the test if that takes two minutes.
-func await(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	end := time.After(2 * time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("waited two minutes for %s", what)
-		}
-	}
 }
 
 // A world is a gateway with its worker, whose deliveries pass a relay that keeps
@@ -204,29 +169,14 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{Relaxed: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := gateway.New(gateway.Config{
-		Store: db, Queue: db, Keys: keys, Providers: all.Providers(), PublicURL: "https://ringback.example", SingleProcess: true,
+	db := gatewaytest.Open(t)
+	g := gatewaytest.New(t, gateway.Config{
+		Store: db, Queue: db, SingleProcess: true,
 		Egress: &egress.Client{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	g.Steps = transfer.Steps(g)
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		db.Serve(ctx, storage.EventsQueue, embedded.Consumer{Handler: g.FanOut, Concurrency: 4})
-	})
-	t.Cleanup(func() { cancel(); running.Wait(); g.Egress.CloseIdle() })
+	stop := gatewaytest.Run(g, gatewaytest.On(db, embedded.Consumer{Concurrency: 4}), 0)
+	t.Cleanup(func() { stop(); g.Egress.CloseIdle() })
 	return &world{t: t, g: g, relay: newRelay(t)}
 }
 
@@ -369,18 +319,18 @@ func TestReceiversTakeDeliveriesAndNothingElse(t *testing.T) {
 				t.Fatalf("ownership challenge: state %q, %v", r.State, err)
 			}
 			w.chat(s, key, "the dock is öpen")
-			await(t, "the delivery", func() bool { return len(w.relay.all()) == 1 })
+			gatewaytest.Await(t, "the delivery", func() bool { return len(w.relay.all()) == 1 })
 			if _, _, err := control.New(w.g).RotateSecret(t.Context(), c, r.ID, time.Hour); err != nil {
 				t.Fatal(err)
 			}
 			w.chat(s, key, "under two signatures")
-			await(t, "the next delivery", func() bool { return len(w.relay.all()) == 2 })
+			gatewaytest.Await(t, "the next delivery", func() bool { return len(w.relay.all()) == 2 })
 			for _, p := range w.relay.all() {
 				if p.status != http.StatusNoContent {
 					t.Errorf("a delivery is answered with %d, want 204: %s", p.status, p.body)
 				}
 			}
-			await(t, "the work to be done", func() bool { return strings.Contains(to.said(), "under two signatures") })
+			gatewaytest.Await(t, "the work to be done", func() bool { return strings.Contains(to.said(), "under two signatures") })
 			refusesStrangers(t, to, w.relay.all()[0])
 			if n := strings.Count(to.said(), "group_chat {"); n != 2 || strings.Contains(to.said(), "forged") {
 				t.Errorf("it did the work of %d deliveries, want 2:\n%s", n, to.said())
@@ -485,7 +435,7 @@ func TestHandlerOfTencentWorksUnchangedBehindRaw(t *testing.T) {
 	body := []byte(fmt.Sprintf(`{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":"@TGS#1","MsgSeq":7,"Random":1,"MsgTime":%d}`, time.Now().Unix()))
 	query := fmt.Sprintf("SdkAppid=%d&CallbackCommand=Group.CallbackAfterSendMsg&contenttype=json&ClientIP=127.0.0.1&OptPlatform=Web", appID)
 	w.callback(s, key, provider.Callback{Body: body, Query: tencentchat.SignQuery(query, source, time.Now()), Header: http.Header{}})
-	await(t, "the delivery", func() bool { return len(w.relay.all()) == 1 })
+	gatewaytest.Await(t, "the delivery", func() bool { return len(w.relay.all()) == 1 })
 	p := w.relay.all()[0]
 	if p.status != http.StatusOK || !bytes.Equal(p.body, body) {
 		t.Errorf("answered with %d to %s, want 200 to the very bytes", p.status, p.body)

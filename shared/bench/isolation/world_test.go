@@ -19,14 +19,13 @@ import (
 	"time"
 
 	"ringback/shared/app"
-	"ringback/shared/config"
 	"ringback/shared/control"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/ident"
-	"ringback/shared/keyring"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/test/gatewaytest"
 )
 
 // A house is what serves the queues.
@@ -138,27 +137,15 @@ func measure(t *testing.T, h house, c crowd, n neighbour, long time.Duration) (r
 
 // start opens the Store and serves its queues.
 func (w *world) start(h house) (stop func()) {
-	db, err := embedded.Open(w.Context(), w.TempDir(), embedded.Options{Relaxed: true})
-	if err != nil {
-		w.Fatal(err)
-	}
-	keys, err := keyring.Parse("1 a key ring of no fewer than 32 characters")
-	if err != nil {
-		w.Fatal(err)
-	}
-	cfg, err := config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": "https://ringback.example"}[name] })
-	if err != nil {
-		w.Fatal(err)
-	}
+	db := gatewaytest.Open(w)
+	keys := gatewaytest.Keys(w, gatewaytest.KeyRing)
+	cfg := gatewaytest.Config(w)
 	cfg.FirstAttempt = h.first
 	process := func() *gateway.Gateway {
-		g, err := app.New(cfg, app.Parts{
+		g := gatewaytest.Must(app.New(cfg, app.Parts{
 			Store: db, Queue: db, SingleProcess: h.processes == 1, Keys: keys, Providers: all.Providers(),
 			Log: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			w.Fatal(err)
-		}
+		}))(w)
 		g.Egress.Transport = w
 		return g
 	}
@@ -201,25 +188,8 @@ func (w *world) start(h house) (stop func()) {
 	if h.processes == 1 {
 		tick = w.front
 	}
-	running.Go(func() {
-		t := time.NewTicker(time.Minute)
-		defer t.Stop()
-		for {
-			tick.Retry(ctx)
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-			}
-		}
-	})
-	return func() {
-		cancel()
-		running.Wait()
-		if err := db.Close(); err != nil {
-			w.Error(err)
-		}
-	}
+	running.Go(func() { gatewaytest.Schedule(ctx, tick, time.Minute) })
+	return func() { cancel(); running.Wait() }
 }
 
 // upTo returns a random number below n, or 0.
@@ -229,24 +199,14 @@ func (w *world) upTo(n int) int {
 	return w.rng.IntN(max(n, 1))
 }
 
-// must returns v, unless there is an error.
-func must[T any](w *world, v T, err error) T {
-	w.Helper()
-	if err != nil {
-		w.Fatal(err)
-	}
-	return v
-}
-
 // tenant makes one that may have all of both sources.
 func (w *world) tenant() control.Caller {
-	t, _, err := w.control.CreateTenant(w.Context(), ident.New("ten", time.Now()), "a tenant", gateway.Limits{})
-	must(w, t, err)
+	id := ident.New("ten", time.Now())
+	gatewaytest.MustPage(w.control.CreateTenant(w.Context(), id, "a tenant", gateway.Limits{}))(w)
 	for _, s := range w.source {
-		g, err := w.control.CreateGrant(w.Context(), ident.New("grt", time.Now()), s, t.ID, nil)
-		must(w, g, err)
+		gatewaytest.Must(w.control.CreateGrant(w.Context(), ident.New("grt", time.Now()), s, id, nil))(w)
 	}
-	return control.Caller{Scope: control.ScopeFull, Tenant: t.ID}
+	return control.Caller{Scope: control.ScopeFull, Tenant: id}
 }
 
 func (w *world) register(c control.Caller, source, host string, m gateway.Match) string {
@@ -257,7 +217,7 @@ func (w *world) register(c control.Caller, source, host string, m gateway.Match)
 	for {
 		r, _, err := w.control.CreateRegistration(w.Context(), c, ident.New("reg", time.Now()), source, ch)
 		if !errors.Is(err, control.ErrLimit) {
-			return must(w, r, err).ID
+			return gatewaytest.Must(r, err)(w).ID
 		}
 		time.Sleep(2 * time.Second)
 	}
@@ -267,11 +227,9 @@ func (w *world) register(c control.Caller, source, host string, m gateway.Match)
 func (w *world) sources() {
 	for i := range w.source {
 		w.source[i] = ident.NewSource()
-		s, err := w.control.CreateSource(w.Context(), w.source[i], control.SourceChange{Provider: "smartbots", Name: new("bots")})
-		must(w, s, err)
+		gatewaytest.Must(w.control.CreateSource(w.Context(), w.source[i], control.SourceChange{Provider: "smartbots", Name: new("bots")}))(w)
 		const key = "0123456789abcdef0123456789abcdef"
-		k, err := w.control.PutCallbackKey(w.Context(), ident.New("cbk", time.Now()), w.source[i], "", key)
-		must(w, k, err)
+		gatewaytest.Must(w.control.PutCallbackKey(w.Context(), ident.New("cbk", time.Now()), w.source[i], "", key))(w)
 		w.path[i] = "/callbacks/smartbots/" + w.source[i] + "/" + key
 	}
 }

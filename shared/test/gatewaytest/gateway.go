@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"ringback/shared/config"
 	"ringback/shared/embedded"
 	"ringback/shared/gateway"
 	"ringback/shared/keyring"
@@ -35,11 +36,13 @@ const OperatorKey = "an operator key of no fewer than 32 characters"
 // Keys returns the key ring of a text.
 func Keys(t testing.TB, text string) *keyring.Ring {
 	t.Helper()
-	keys, err := keyring.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
+	return Must(keyring.Parse(text))(t)
+}
+
+// Config returns the default settings, with PublicURL.
+func Config(t testing.TB) config.Config {
+	t.Helper()
+	return Must(config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": PublicURL}[name] }))(t)
 }
 
 // Open opens the embedded backend in a folder of the test's, until the test ends. It
@@ -52,10 +55,7 @@ func Open(t testing.TB) *embedded.DB {
 // OpenWith is Open with other options.
 func OpenWith(t testing.TB, o embedded.Options) *embedded.DB {
 	t.Helper()
-	db, err := embedded.Open(t.Context(), t.TempDir(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := Must(embedded.Open(t.Context(), t.TempDir(), o))(t)
 	t.Cleanup(func() { db.Close() })
 	return db
 }
@@ -73,11 +73,7 @@ func New(t testing.TB, c gateway.Config) *gateway.Gateway {
 	if c.PublicURL == "" {
 		c.PublicURL = PublicURL
 	}
-	g, err := gateway.New(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
+	return Must(gateway.New(c))(t)
 }
 
 // A Serve hands the messages of a queue to a handler until ctx ends.
