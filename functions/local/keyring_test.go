@@ -19,7 +19,7 @@ func TestSealingKeysAreChangedAsTheReadmeSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const sentence = "Sealing keys are changed by putting a new line in front of the key ring and `POST /v1/reseal`; the old line may go when the job is done."
+	const sentence = "The keys that encrypt secrets are changed by putting a new line in front of the key ring and `POST /v1/reseal`; the old line may go when the job is done."
 	if !strings.Contains(string(readme), sentence) {
 		t.Fatalf("README does not say %q, which this test follows", sentence)
 	}

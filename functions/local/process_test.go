@@ -26,9 +26,10 @@ func TestKilledRunnerLosesNothingThatItAcknowledged(t *testing.T) {
 	p := startRunner(t, dir)
 	path, _ := p.setUp(rec)
 	var acknowledged []string
-	for round := range proofs.Length(2, 2, 4) {
+	enough := proofs.Length(100, 400, 400)
+	for round := range proofs.Length(1, 2, 4) {
 		rec.refuse.Store(int64(8 * (round % 2))) // ten in a row would open the circuit for a minute
-		acknowledged = append(acknowledged, p.load(path, fmt.Sprint("r", round, "-"), 400, 800)...)
+		acknowledged = append(acknowledged, p.load(path, fmt.Sprint("r", round, "-"), enough, 2*enough)...)
 		p = startRunner(t, dir)
 	}
 	eventually(t, "every acknowledged event at the receiver", func() bool { return len(rec.missing(acknowledged)) == 0 })
