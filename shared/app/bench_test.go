@@ -28,6 +28,7 @@ import (
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 	"ringback/shared/transfer"
 )
 
@@ -156,7 +157,7 @@ func BenchmarkIngest(b *testing.B) {
 
 // TestWarmIngestAllocatesLittle holds the budget of 60 allocations.
 func TestWarmIngestAllocatesLittle(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for _, name := range []string{"smartbots", "tencent-chat", "direct"} {
 		ingest := newBench(t, false).ingest(name)
 		if n := testing.AllocsPerRun(200, ingest); n > 60 {

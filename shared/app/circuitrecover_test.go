@@ -13,8 +13,7 @@ import (
 )
 
 func TestRecoverAttemptsAgainBehindAnOpenCircuit(t *testing.T) {
-	long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "mended.example", control.RegistrationChange{Schedule: &schedule.Schedule{Waits: []time.Duration{30 * time.Second}}})

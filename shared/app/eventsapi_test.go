@@ -13,6 +13,7 @@ import (
 	"ringback/shared/api"
 	"ringback/shared/api/apitest"
 	"ringback/shared/app/samples"
+	"ringback/shared/test/proofs"
 )
 
 // A wantedCall is how a committed call is answered.
@@ -43,7 +44,7 @@ var wantedCalls = map[string]wantedCall{
 }
 
 func TestCallIsAnsweredTheSameFromLambdaAndOverHTTP(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for name, want := range wantedCalls {
 		t.Run(name, func(t *testing.T) {
 			lambda, plain := callAnswered(t, name, throughLambda), callAnswered(t, name, overHTTP)
@@ -58,7 +59,7 @@ func TestCallIsAnsweredTheSameFromLambdaAndOverHTTP(t *testing.T) {
 }
 
 func TestSetHTTPCallbackFromLambdaTellsTheApplication(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	sampled(t, func(t *testing.T, w *world) {
 		at := w.endpoints.Add("tenant.example", "")
 		h := w.sampleAPI()

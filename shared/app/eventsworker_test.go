@@ -27,6 +27,7 @@ import (
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 	"ringback/shared/transfer"
 )
 
@@ -58,7 +59,7 @@ var wantedBatches = map[string]wantedBatch{
 const tickEvent = "retry-tick.json"
 
 func TestBatchFromLambdaIsFannedOutAndDelivered(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for name, want := range wantedBatches {
 		t.Run(name, func(t *testing.T) {
 			idle(t, func(t *testing.T, w *world) {
@@ -101,7 +102,7 @@ var writeEvents = flag.Bool("write-events", false, "write the messages that inge
 // true: each is what its callback becomes but for the token, and the id where
 // that is random. After a change of either, run it with -write-events.
 func TestMessagesOfBatchesAreThoseThatIngestSends(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for name, want := range wantedBatches {
 		for i, record := range readEvent[lambdaevents.SQSEvent](t, name).Records {
 			if want.from[i] == "" {

@@ -11,6 +11,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 // pausedFor lets time go by while nothing runs, and at its end, as long as the
@@ -107,7 +108,7 @@ func TestOrderedRegistrationGetsWhatWasHeldFirst(t *testing.T) {
 }
 
 func TestOrderedRegistrationGoesOnWithoutWhatWasHeld(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)

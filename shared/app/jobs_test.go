@@ -176,7 +176,7 @@ func (w *world) erased(s gateway.Source) (n int) {
 }
 
 func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for kind, work := range kindsOfLabour {
 		t.Run(string(kind), func(t *testing.T) {
 			everywhere(t, func(t *testing.T, w *world) {
@@ -216,8 +216,7 @@ func TestJobsGoOnAfterTheirProcessEnded(t *testing.T) {
 }
 
 func TestJobThatIsCancelledEndsWithWhatItDid(t *testing.T) {
-	long(t)
-	everywhere(t, func(t *testing.T, w *world) {
+	everywhereForDays(t, func(t *testing.T, w *world) {
 		l := w.failed(labours)
 		var left atomic.Int64
 		left.Store(35)
@@ -252,8 +251,7 @@ func (l labour) recover(w *world, id string) (gateway.Job, error) {
 }
 
 func TestJobLeavesLiveTrafficAlone(t *testing.T) {
-	long(t)
-	everywhere(t, func(t *testing.T, w *world) {
+	everywhereForDays(t, func(t *testing.T, w *world) {
 		most, seconds := 160, 90
 		if w.weak != 0 {
 			most = labours // lists are seldom answered whole
@@ -342,7 +340,7 @@ func TestErasureReachesWhatWasReplayed(t *testing.T) {
 }
 
 func TestDryRunTellsWhatWouldMatch(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, gateway.Match{"group": {groupA, groupB}})

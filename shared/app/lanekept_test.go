@@ -13,14 +13,15 @@ import (
 	"ringback/shared/control"
 	"ringback/shared/gateway"
 	"ringback/shared/schedule"
+	"ringback/shared/test/proofs"
 )
 
 // TestEventsOfALaneLastWhileItWaits refuses one group for longer than events are
 // kept, while another's acceptances keep the registration enabled.
 func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
-		const day = 24 * time.Hour
+		day := proofs.Length(6*time.Hour, 6*time.Hour, 24*time.Hour)
 		w := newWorld(t, 0)
 		w.history = 4 * day
 		w.forDays()
@@ -48,7 +49,7 @@ func TestEventsOfALaneLastWhileItWaits(t *testing.T) {
 				t.Fatal("two that are refused for two and a half days each hold up their group for longer than 7 days")
 			}
 			w.chat(path, groupB, fmt.Sprint(n))
-			time.Sleep(6 * time.Hour)
+			time.Sleep(day / 4)
 		}
 		if waited := time.Since(start); waited < w.history {
 			t.Fatalf("the last one waited %v, want longer than events are kept", waited)

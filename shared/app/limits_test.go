@@ -43,8 +43,7 @@ func TestConcurrencyIsKeptAndTheExcessWaitsSeconds(t *testing.T) {
 }
 
 func TestScheduleAndNewEventsDoNotStarveEachOther(t *testing.T) {
-	long(t)
-	everywhere(t, func(t *testing.T, w *world) {
+	everywhereForDays(t, func(t *testing.T, w *world) {
 		retried, perSecond := 120, 4 // events that are refused first; new ones
 		if w.aws != nil {
 			retried, perSecond = proofs.Length(40, 40, 120), proofs.Length(2, 2, 4)

@@ -21,6 +21,7 @@ import (
 	"ringback/shared/keyring"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 	"ringback/shared/transfer"
 )
 
@@ -118,7 +119,7 @@ func (w *world) house() house {
 }
 
 func TestMovedGatewayGoesOnUnderItsIDsAndKeys(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		h := w.house()
 		parts := w.export()
 		want := map[string]int{"ringback": 1, "source": 2, "callback_key": 2, "tenant": 2, "api_key": 4, "group": 1, "grant": 2, "registration": 4, "end": 1}
@@ -193,8 +194,7 @@ func (w *world) livesOn(h house) {
 }
 
 func TestExportComesInPartsOfBoundedSize(t *testing.T) {
-	long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, _ := w.smartBots()
 		c := w.tenant(s, nil)
 		match := gateway.Match{"group": nil}
@@ -235,7 +235,7 @@ func resigned(t *testing.T, ring, lines string) string {
 }
 
 func TestImportWritesNothingThatItCannotRead(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		h := w.house()
 		parts := w.export()
@@ -326,7 +326,7 @@ func TestImportWritesNothingThatItCannotRead(t *testing.T) {
 // TestGatewayMovesFromOneMachineToAWSAndBack moves all between the backends, and
 // uses it in each place.
 func TestGatewayMovesFromOneMachineToAWSAndBack(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	onAWS(t, func(t *testing.T, aws *cloudtest.Backend) {
 		w := newWorld(t, 0)
 		h := w.house()

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -9,13 +10,34 @@ import (
 
 	"ringback/shared/cloud/cloudtest"
 	"ringback/shared/cloud/dynamotest"
+	"ringback/shared/test/proofs"
 )
 
-// everywhere is scenario, and runs f on the cloud backend too, except with -short.
+// seenOnAWS are the scenarios that run on the cloud backend by default: one of what
+// waits for a registration's consent, one of rows that several workers write, and one
+// of a job. At full length all that call everywhere do.
+var seenOnAWS = []string{
+	"TestEndpointThatMustConsentGetsNothingBefore", "TestOpenCircuitIsKnownToEveryWorker", "TestJobsGoOnAfterTheirProcessEnded/recover",
+}
+
+// everywhere is scenario, and runs f on the cloud backend too: at full length, or if
+// it is one of seenOnAWS.
 func everywhere(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
 	scenario(t, f)
-	if testing.Short() {
+	onAWSToo(t, f)
+}
+
+// everywhereForDays is scenarioOfDays, and runs f on the cloud backend at full length.
+func everywhereForDays(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	scenarioOfDays(t, f)
+	onAWSToo(t, f)
+}
+
+func onAWSToo(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	if testing.Short() || !proofs.Full() && !slices.Contains(seenOnAWS, t.Name()) {
 		return
 	}
 	t.Run("DynamoDB starts while no scenario runs", func(t *testing.T) { dynamoDB(t) })

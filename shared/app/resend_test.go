@@ -6,10 +6,11 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
+	"ringback/shared/test/proofs"
 )
 
 func TestResendOfWhatSucceededIsMadeOnce(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)

@@ -16,6 +16,7 @@ import (
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 const day = 24 * time.Hour
@@ -60,7 +61,7 @@ func TestUnfinishedDeliveriesOutlastAStop(t *testing.T) {
 
 // TestWorkersThatAreAwayEndNothing has the schedule alone run for half a day.
 func TestWorkersThatAreAwayEndNothing(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
@@ -171,8 +172,8 @@ func TestNextAttemptIsNotLateThoughItsMessageWasLost(t *testing.T) {
 // TestClockThatIsSetEndsNothing sets the gateway's clock 20 days ahead for a
 // quarter of an hour, while endpoints fail and a job has work.
 func TestClockThatIsSetEndsNothing(t *testing.T) {
-	long(t)
-	for _, ahead := range []time.Duration{20 * day, -20 * day, 3 * time.Hour} {
+	proofs.Long(t)
+	for _, ahead := range proofs.Length(nil, []time.Duration{20 * day, -20 * day}, []time.Duration{20 * day, -20 * day, 3 * time.Hour}) {
 		t.Run(fmt.Sprint(ahead), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 0)

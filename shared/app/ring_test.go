@@ -8,13 +8,14 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 	"ringback/shared/transfer"
 )
 
 // TestOtherKeyRingIsKnown starts a store with its own and another ring, with the row
 // by which that is known and, as one of before, without.
 func TestOtherKeyRingIsKnown(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name        string
 		source, row bool   // what the store has

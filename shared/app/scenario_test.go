@@ -19,6 +19,7 @@ import (
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 func (w *world) listDeliveries(c control.Caller, registration string) ([]gateway.Delivery, error) {
@@ -103,8 +104,7 @@ func TestTypoInMatchReceivesNothing(t *testing.T) {
 }
 
 func TestRefusedDeliveryFollowsTheWholeSchedule(t *testing.T) {
-	long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "refuses.example", control.RegistrationChange{})
@@ -157,7 +157,6 @@ func TestWaitsAreSpreadByTheGatewaysOwnRandom(t *testing.T) {
 }
 
 func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
-	long(t)
 	for name, tt := range map[string]struct {
 		schedule schedule.Schedule
 		attempts int
@@ -167,7 +166,7 @@ func TestScheduleOfItsOwnIsFollowed(t *testing.T) {
 		"no waits": {schedule.Schedule{Waits: []time.Duration{}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			scenario(t, func(t *testing.T, w *world) {
+			scenarioOfDays(t, func(t *testing.T, w *world) {
 				s, path := w.smartBots()
 				c := w.tenant(s, nil)
 				r, e := w.register(c, s, "refuses.example", control.RegistrationChange{Schedule: &tt.schedule})
@@ -311,8 +310,7 @@ func TestRevokedGrantCancelsWhatIsPending(t *testing.T) {
 }
 
 func TestProviderRepeatIsNotDeliveredAgain(t *testing.T) {
-	long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.direct()
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "once.example", control.RegistrationChange{})
@@ -342,7 +340,7 @@ func TestEqualChatsAreTwoEvents(t *testing.T) {
 }
 
 func TestTenantThatHangsKeepsOthersServed(t *testing.T) {
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		slow, well := w.tenant(s, nil), w.tenant(s, nil)
 		_, hanging := w.register(slow, s, "hangs.example", control.RegistrationChange{})
@@ -380,7 +378,7 @@ func TestResendGoesOutOnceMore(t *testing.T) {
 }
 
 func TestLongFanOutReachesAll(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	scenario(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		var all []*gatewaytest.Endpoint
@@ -439,8 +437,7 @@ func (w *world) setHTTPCallback(c control.Caller, group, code, app, host string)
 }
 
 func TestCodeChangeRemovesWhatWasRegisteredByCode(t *testing.T) {
-	long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, gateway.Match{"group": {"none"}})
 		group := w.group(s, "Harbor Crew", groupA, "1234")

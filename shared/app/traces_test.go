@@ -17,6 +17,7 @@ import (
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 // TestLogTellsWhyAnEndpointFails has an endpoint fail to the end of its schedule,
@@ -64,7 +65,7 @@ func (u unwritable) Data(e *provider.Event) (json.RawMessage, error) {
 
 // TestWhatCannotBeWrittenEnds wants the deliveries behind it, in its lane too.
 func TestWhatCannotBeWrittenEnds(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for _, ordered := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 0)

@@ -102,8 +102,7 @@ func (w *world) idleFor(d time.Duration) {
 }
 
 func TestDaysOfFailureDisableAndWhatComesThenIsHeld(t *testing.T) {
-	long(t)
-	everywhere(t, func(t *testing.T, w *world) {
+	everywhereForDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "dead.example", control.RegistrationChange{})
@@ -159,8 +158,7 @@ func (w *world) count(c control.Caller, r gateway.Registration, s gateway.Status
 }
 
 func TestFailuresNowAndThenDoNotDisable(t *testing.T) {
-	long(t)
-	everywhere(t, func(t *testing.T, w *world) {
+	everywhereForDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "moody.example", control.RegistrationChange{})

@@ -35,23 +35,28 @@ import (
 // contracts.
 func scenario(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
+	underSeeds(t, proofs.Length(0, 1, 2), f)
+}
+
+// scenarioOfDays is scenario for what takes long: it is skipped with -short, and runs
+// under seeds at full length alone.
+func scenarioOfDays(t *testing.T, f func(t *testing.T, w *world)) {
+	t.Helper()
+	proofs.Long(t)
+	underSeeds(t, proofs.Length(0, 0, 2), f)
+}
+
+func underSeeds(t *testing.T, seeds int, f func(t *testing.T, w *world)) {
+	t.Helper()
 	t.Run("as it is", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, 0)) })
 	})
-	for seed := uint64(1); seed <= proofs.Length(uint64(0), 1, 2); seed++ {
+	for seed := 1; seed <= seeds; seed++ {
 		t.Run(fmt.Sprintf("weakened, seed %d", seed), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, seed)) })
+			synctest.Test(t, func(t *testing.T) { f(t, newWorld(t, uint64(seed))) })
 		})
-	}
-}
-
-// long skips a test with -short that takes more than a tenth of a second.
-func long(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("takes long")
 	}
 }
 

@@ -32,3 +32,11 @@ func Length[T any](short, usual, full T) T {
 		return usual
 	}
 }
+
+// Long skips a test of seconds with -short.
+func Long(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+}
