@@ -11,11 +11,13 @@ import (
 
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 // TestSettingACallbackCountsForFourCalls lets a tenant of eight calls a second
 // set callbacks, which is how a security code would be guessed.
 func TestSettingACallbackCountsForFourCalls(t *testing.T) {
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.group(w.setting())

@@ -5,9 +5,11 @@ import (
 	"time"
 
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 func TestRegistrationShowsItsCircuit(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	w.work()

@@ -3,6 +3,8 @@ package api_test
 import (
 	"strings"
 	"testing"
+
+	"ringback/shared/test/proofs"
 )
 
 // TestUnknownFieldIsToldWhatThereIs wants the names that an object may hold,
@@ -29,6 +31,7 @@ func TestUnknownFieldIsToldWhatThereIs(t *testing.T) {
 // TestConflictSaysWithWhat wants the thing that stands in the way, and no word
 // of a change that nobody made.
 func TestConflictSaysWithWhat(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	group := object{"source": s.smartbots, "name": "Harbor", "security_code": "1234", "uuid": chatGroup}

@@ -14,6 +14,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"ringback/shared/api/apitest"
+	"ringback/shared/test/proofs"
 )
 
 // What a refused request may cost, whatever was sent: bytes of its answer and of
@@ -170,6 +171,7 @@ func eachRefused(t testing.TB, w *world, f func(name string, call func(n int) (r
 // wants answer, log and work to be bounded. Work that grows faster than the
 // request is far over what is allocated a byte.
 func TestRefusedRequestCostsLittle(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	judged := 0
 	eachRefused(t, w, func(name string, made func(n int) (*http.Request, *httptest.ResponseRecorder)) {

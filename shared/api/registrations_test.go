@@ -12,6 +12,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 func TestRegistrationIsRefused(t *testing.T) {
@@ -224,6 +225,7 @@ func TestRegistrationsPerSourceAreLimited(t *testing.T) {
 // TestTenantThatMakesRegistrationsTooFastWaits has a tenant make the last of a
 // hundred at once.
 func TestTenantThatMakesRegistrationsTooFastWaits(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	c := control.Caller{Scope: control.ScopeFull, Tenant: s.tenant}

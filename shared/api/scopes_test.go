@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/api/apitest"
+	"ringback/shared/test/proofs"
 )
 
 // mayCall lists for each operation the scopes that may call it: the (o)perator,
@@ -56,6 +57,7 @@ var open = map[string]bool{"healthz": true}
 // document describes with a key of every scope. What stands in the paths does
 // not exist, so a call that is let through changes nothing that others need.
 func TestEachScopeMayCallItsOwnOperationsAlone(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	_, owner := w.group(s)

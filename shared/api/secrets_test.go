@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringback/shared/api/apitest"
+	"ringback/shared/test/proofs"
 )
 
 // planted is a text that stands wherever a request can hold one. It may be in
@@ -16,6 +17,7 @@ import (
 const planted = "PLANTED5ecret"
 
 func TestRefusalsRepeatNothingOfTheRequest(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	r := w.Want(201, s.key, "POST", "/v1/registrations", object{"source": s.direct, "url": "https://tenant.example/"})

@@ -17,6 +17,7 @@ import (
 
 	"ringback/shared/api/apitest"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 const (
@@ -169,6 +170,7 @@ func TestSetHTTPCallbackTakesQueryAndForm(t *testing.T) {
 }
 
 func TestCallbackIsSetUsedReplacedAndRemoved(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	w.work()
@@ -243,6 +245,7 @@ func TestCallbackIsSetUsedReplacedAndRemoved(t *testing.T) {
 }
 
 func TestOwnerChangesTheCodeAlone(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	id, owner := w.group(s)
@@ -262,11 +265,12 @@ func TestOwnerChangesTheCodeAlone(t *testing.T) {
 }
 
 func TestGuessingACodeIsStopped(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	w.group(s)
 	good := request(s.key, "https://tenant.example/in")
-	for range 3 { // right ones do not count
+	for range proofs.Length(1, 1, 3) { // right ones do not count
 		w.setCallback(good)
 	}
 	for n := range 5 {
@@ -324,6 +328,7 @@ func (u *upstreamBots) calls() []url.Values {
 }
 
 func TestOperatorConnectsAGroupAtSmartBots(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	bots := newUpstream(t, `{"result":"FAIL","resulttext":"ACCESS DENIED"}`)
@@ -353,6 +358,7 @@ func TestOperatorConnectsAGroupAtSmartBots(t *testing.T) {
 }
 
 func TestUnknownGroupIsAskedOfSmartBots(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	refuses := newUpstream(t, `{"result":"FAIL","resulttext":"ACCESS DENIED"}`)
@@ -414,6 +420,7 @@ func TestNoCodeWaitsForSmartBots(t *testing.T) {
 // TestSetHTTPCallbackLeavesHeadersBehind has the narrowest key point a registration
 // elsewhere, to which a full key gave a header.
 func TestSetHTTPCallbackLeavesHeadersBehind(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	w.group(s)

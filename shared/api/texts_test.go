@@ -3,11 +3,14 @@ package api_test
 import (
 	"strings"
 	"testing"
+
+	"ringback/shared/test/proofs"
 )
 
 // TestTextThatMustEqualAnothersIsRefusedAsPasted sends every text that has to
 // equal what somebody else sends, with what pasting adds to it.
 func TestTextThatMustEqualAnothersIsRefusedAsPasted(t *testing.T) {
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.setting()
 	group, _ := w.group(s)

@@ -14,6 +14,7 @@ import (
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 	"ringback/shared/transfer"
 )
 
@@ -47,10 +48,13 @@ func newWorldOnAWS(t testing.TB) *world {
 	return newWorldOver(t, b.Store, b.Queue, b.Serve)
 }
 
-// onBoth runs f on either backend.
+// onBoth runs f on either backend; with -short, on the embedded one alone.
 func onBoth(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Run("embedded", func(t *testing.T) { f(t, newWorld(t)) })
-	t.Run("on AWS", func(t *testing.T) { f(t, newWorldOnAWS(t)) })
+	t.Run("on AWS", func(t *testing.T) {
+		proofs.Long(t)
+		f(t, newWorldOnAWS(t))
+	})
 }
 
 func newWorldOver(t testing.TB, s storage.Store, q storage.Queue, serve gatewaytest.Serve) *world {

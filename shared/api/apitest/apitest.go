@@ -113,7 +113,19 @@ func Check(r *http.Request, status int, header http.Header, body []byte) error {
 	return conforms(fmt.Sprint(name, ", response ", status), media.Schema, body)
 }
 
+// conforming holds what was found to conform: the library compiles a schema anew for each value, and tests that wait
+// for something get the same response many times.
+var conforming sync.Map // of seen
+
+type seen struct {
+	schema *openapi3.SchemaRef
+	body   string
+}
+
 func conforms(name string, schema *openapi3.SchemaRef, body []byte) error {
+	if _, ok := conforming.Load(seen{schema, string(body)}); ok {
+		return nil
+	}
 	var v any
 	if err := json.Unmarshal(body, &v); err != nil {
 		return fmt.Errorf("%s: not JSON: %s", name, body)
@@ -121,6 +133,7 @@ func conforms(name string, schema *openapi3.SchemaRef, body []byte) error {
 	if err := schema.Value.VisitJSON(v, openapi3.EnableJSONSchema2020()); err != nil {
 		return fmt.Errorf("%s: does not conform: %v\n%s", name, err, body)
 	}
+	conforming.Store(seen{schema, string(body)}, true)
 	return nil
 }
 
