@@ -20,6 +20,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"ringback/shared/api/apitest"
+	"ringback/shared/test/proofs"
 )
 
 // asRunner in the environment makes the test's own binary the runner, so that
@@ -36,19 +37,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// long skips a test with -short that takes seconds.
-func long(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("takes long")
-	}
-}
-
-// waits is long for a test that waits for a process of its own, most of the time, and
+// waits is proofs.Long for a test that waits for a process of its own, most of the time, and
 // so runs beside others.
 func waits(t *testing.T) {
 	t.Helper()
-	long(t)
+	proofs.Long(t)
 	t.Parallel()
 }
 

@@ -13,13 +13,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ringback/shared/test/proofs"
 )
 
 // The tour of the README is followed word for word: its shell blocks are given
 // to bash in their order, beside a runner, and what is written is compared with
 // what the README prints. Ports, and what is made anew each time, may differ.
 func TestTourOfTheReadmeGoesAsItSays(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	steps := tour(t)
 	if len(steps) < 8 {
 		t.Fatalf("the tour has %d steps, want more", len(steps))

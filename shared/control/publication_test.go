@@ -11,6 +11,7 @@ import (
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 func TestEntriesThatAreNotNeededEndLater(t *testing.T) {
@@ -258,9 +259,7 @@ func TestEnablingForgetsFailuresAndReleasesTheLastMoment(t *testing.T) {
 // TestFailuresOfBeforeAnEnableDisableNothing has an endpoint fail for longer than
 // registrations are disabled after, be enabled, and fail once more.
 func TestFailuresOfBeforeAnEnableDisableNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long")
-	}
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.Respond = gatewaytest.Fails

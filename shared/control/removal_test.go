@@ -16,6 +16,7 @@ import (
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
 	"ringback/shared/test/gatewaytest"
+	"ringback/shared/test/proofs"
 )
 
 // deliveryRows returns the keys of all rows of a registration's deliveries.
@@ -161,9 +162,7 @@ func TestRemovalOfAGrantIsPublished(t *testing.T) {
 }
 
 func TestRemovalGoesOnAfterEachFault(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long")
-	}
+	proofs.Long(t)
 	w := newWorld(t)
 	s := w.source(direct)
 	w.WantFaultsReported("removalStep", func() storagetest.Operation {
@@ -538,9 +537,7 @@ func TestDeletedSourceFreesItsSDKAppID(t *testing.T) {
 }
 
 func TestDeletingASourceGoesOnAfterEachFault(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long")
-	}
+	proofs.Long(t)
 	w := newWorld(t)
 	c := w.tenant()
 	w.WantFaultsReported("DeleteSource", func() storagetest.Operation {

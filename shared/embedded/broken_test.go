@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 var errBroken = errors.New("broken by the test")
@@ -154,7 +155,7 @@ func conflict(err error) error {
 // that executes it. The call fails, and leaves all as it was; mended, it
 // succeeds.
 func TestCallFailsWithItsStatement(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name string
 		stmt func(w *writerStmts, q *queueStmts) *stmt
@@ -375,7 +376,7 @@ func TestMessagesOfAFormerProcessComeWhenTheyCanBeRead(t *testing.T) {
 // TestBacklogComesWhenItCanBeRead breaks what reads fresh messages for which
 // there was no room in memory.
 func TestBacklogComesWhenItCanBeRead(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for how, breakIt := range map[string]func(*stmt){
 		"as a whole": func(s *stmt) { s.query = broken{} },
 		"at a row":   func(s *stmt) { s.query = cut{s.query} },

@@ -25,14 +25,6 @@ func TestQueueKeepsItsContract(t *testing.T) {
 	})
 }
 
-// long skips a test with -short that takes more than a fifth of a second.
-func long(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("takes long")
-	}
-}
-
 // served is a DB that serves as the local runner does.
 type served struct{ *DB }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestMain lets the test's program play a process that dies.
@@ -63,7 +64,7 @@ func runPoisoned(dir string, name storage.QueueName) {
 }
 
 func TestMessageThatEndsTheProcessBecomesADeadLetter(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for _, name := range []storage.QueueName{storage.EventsQueue, storage.SlowQueue} {
 		t.Run(string(name), func(t *testing.T) { testPoison(t, name) })
 	}

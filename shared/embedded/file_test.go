@@ -44,7 +44,7 @@ func TestFileOfANewerProgramIsRefused(t *testing.T) {
 }
 
 func TestExpiredRowsLeaveTheirPlaceToOthers(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	db := openTest(t, t.TempDir(), Options{})
 	now := time.Now()
 	var first int64
@@ -247,7 +247,7 @@ func TestLogStaysShortUnderLoad(t *testing.T) {
 }
 
 func TestPagesInMemoryKeepToTheirLimit(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})

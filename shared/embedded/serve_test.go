@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 func TestMessageOfAFormerProcessIsVisibleAtOnce(t *testing.T) {
@@ -166,7 +167,7 @@ func TestHandlerGetsItsTimeout(t *testing.T) {
 
 // TestBacklogLiesInTheFile sends more than ready holds, by number and by size.
 func TestBacklogLiesInTheFile(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name     string
 		messages int

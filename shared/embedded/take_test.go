@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // A step is a write that does what the test says.
@@ -36,7 +37,7 @@ func mustWrite(t *testing.T, db *DB, x interface {
 // TestTakeFillsItsMemory takes from ten messages, four of which fill the memory
 // that is meant for them exactly.
 func TestTakeFillsItsMemory(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	full := strings.Repeat("x", maxReadyBytes/4)
 	for _, tt := range []struct {
 		name  string
@@ -154,7 +155,7 @@ func TestDueMessagesComeBeforeOldOnes(t *testing.T) {
 
 // TestRedriveGoesInChunks looks at what one commit moves.
 func TestRedriveGoesInChunks(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name           string
 		letters, bytes int

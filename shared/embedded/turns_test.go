@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 const (
@@ -78,7 +79,7 @@ func sendOf(t *testing.T, db *DB, group string, n int) {
 // TestSlowGroupDelaysNoOther has one with a thousand messages, each slow, and
 // sends another's one a second.
 func TestSlowGroupDelaysNoOther(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, dir, Options{Relaxed: true})
@@ -100,7 +101,7 @@ func TestSlowGroupDelaysNoOther(t *testing.T) {
 // TestSlowGroupsShareThePlaces gives each of n groups more to do than all places
 // take, and wants that each has one of n+1 parts, to the place, and one is free.
 func TestSlowGroupsShareThePlaces(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	for n := 1; n <= 7; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			dir := t.TempDir()
@@ -329,7 +330,7 @@ func TestManyDeadLettersHoldUpNoMessage(t *testing.T) {
 
 // TestManyThatFallDueTogetherAllCome has more than one take makes ready.
 func TestManyThatFallDueTogetherAllCome(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	dir := t.TempDir()
 	const many = maxReady/4 + 1
 	synctest.Test(t, func(t *testing.T) {

@@ -37,7 +37,7 @@ func played(t *testing.T, a Assumptions) *world {
 }
 
 func TestSmallLoadIsCarried(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	w := played(t, small())
 	if why := w.overloaded(); why != "" {
 		t.Errorf("%.0f callbacks/s: %s", w.a.Rate, why)
@@ -56,7 +56,7 @@ func TestSmallLoadIsCarried(t *testing.T) {
 }
 
 func TestSameSeedIsTheSameReport(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	text := func(seed uint64) string {
 		a := small()
 		a.Seed, a.For = seed, time.Minute
@@ -132,7 +132,7 @@ func heatOf(w *world, prefix string) float64 {
 // TestHangingEndpointsAreFoundByAllWorkersTogether has so many environments
 // that none sees three timeouts of one endpoint in a row.
 func TestHangingEndpointsAreFoundByAllWorkersTogether(t *testing.T) {
-	long(t)
+	proofs.Long(t)
 	a := Sized("medium")
 	a.Batch = 10
 	a.Rate, a.For, a.Concurrency, a.Sample = 2000, 4*time.Minute, 1000, 100
@@ -211,13 +211,5 @@ func TestSizesAreTheTemplates(t *testing.T) {
 				t.Errorf("template.yaml: %s is %v, want %v as in Sized(%q)", tt.pattern, got, tt.want, size)
 			}
 		}
-	}
-}
-
-// long leaves a test out with -short.
-func long(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("plays the model, which -short leaves out")
 	}
 }
