@@ -12,6 +12,7 @@ import (
 	"ringback/shared/limiter"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 func TestScheduleIsOverAfterItsWholeTime(t *testing.T) {
@@ -266,7 +267,7 @@ func TestConsequencesThatFailAreALine(t *testing.T) {
 // TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule has it fall due when its
 // schedule is over, with the circuit open and closed, and as a resend.
 func TestDeliveryBehindAnOpenCircuitEndsWithItsSchedule(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name   string
 		open   bool

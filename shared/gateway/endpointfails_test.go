@@ -15,6 +15,7 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestRequestThatCannotBeWrittenIsNoFailureOfTheTenant has a secret that does not
@@ -183,7 +184,7 @@ func TestOneFailureIsNotEnoughToDisable(t *testing.T) {
 // TestEndpointThatAcceptsNothingForFiveDaysIsDisabled fails once every six hours:
 // too seldom for the circuit.
 func TestEndpointThatAcceptsNothingForFiveDaysIsDisabled(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.endpoints.code = http.StatusInternalServerError

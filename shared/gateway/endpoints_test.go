@@ -23,14 +23,6 @@ import (
 	"ringback/shared/storage"
 )
 
-// Long skips a test with -short that takes more than a tenth of a second.
-func Long(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("takes long")
-	}
-}
-
 // A yard is a gateway on the embedded store with one source and one tenant, whose
 // rows are written as they are. What it sends is kept, and received by the tests
 // alone.

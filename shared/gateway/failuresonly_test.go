@@ -12,12 +12,13 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/message"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestThinEventLeavesRowsFromTheSecondReceiveOn has events of a source with a
 // history of failures accepted at once.
 func TestThinEventLeavesRowsFromTheSecondReceiveOn(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name     string
 		receives int

@@ -20,6 +20,7 @@ import (
 	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestSourceIsDisconnectedByAnEventOfTheWholeAlone looks at what is told of the
@@ -380,7 +381,7 @@ func TestChunkIsHadUntilItsLeaseEnds(t *testing.T) {
 // TestChunkComesAgainAfterAnOutage has calls of the Store fail while a chunk is
 // delivered, or ended since its event is gone.
 func TestChunkComesAgainAfterAnOutage(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name, call, pk string
 		gone           bool // the event

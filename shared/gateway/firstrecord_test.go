@@ -11,12 +11,13 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestFirstOutcomeIsRecordedOverWhatIsThere records the outcome of a first attempt
 // that another run may have made as well.
 func TestFirstOutcomeIsRecordedOverWhatIsThere(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	accepted := Attempt{At: noon, Took: time.Second, StatusCode: 202, Class: egress.OK, Response: []byte("seen"), Inline: true}
 	refused := Attempt{At: noon, Took: time.Second, StatusCode: 500, Class: egress.Status5xx, Response: []byte("no")}
 	gone := Attempt{At: noon, Took: time.Second, StatusCode: 410, Class: egress.Status4xx}

@@ -11,6 +11,7 @@ import (
 	"ringback/shared/ident"
 	"ringback/shared/limiter"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // begun starts a job of a kind for r that makes deliveries of n events due: held
@@ -82,7 +83,7 @@ func TestJobWritesADeliveryOnceToHandItOut(t *testing.T) {
 // TestJobGoesAtItsRegistrationsPace looks when deliveries start, by what is asked
 // for and by the limits.
 func TestJobGoesAtItsRegistrationsPace(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name                 string
 		asked, rate, tenants float64
@@ -120,7 +121,7 @@ func TestJobGoesAtItsRegistrationsPace(t *testing.T) {
 
 // TestJobFollowsItsRegistrationsRate changes the rate while the job runs.
 func TestJobFollowsItsRegistrationsRate(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		r := w.register(func(r *Registration) { r.Rate = 0.1 })
@@ -142,7 +143,7 @@ func TestJobFollowsItsRegistrationsRate(t *testing.T) {
 
 // TestSlowJobPlacesNoDeliveryFarAhead goes at one an hour.
 func TestSlowJobPlacesNoDeliveryFarAhead(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, kind := range deliveringJobs {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
@@ -230,7 +231,7 @@ func TestJobOnOneMachineWaitsForNoTick(t *testing.T) {
 // TestJobsDeliveriesAreMadeThoughItsMessagesAreLost ends the process, or the
 // queue's service, before the messages are sent.
 func TestJobsDeliveriesAreMadeThoughItsMessagesAreLost(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, kind := range deliveringJobs {
 		for _, alone := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -270,7 +271,7 @@ func TestJobsDeliveriesAreMadeThoughItsMessagesAreLost(t *testing.T) {
 // TestJobThatFailsHalfwaySendsWhatItMadeDue has one delivery that cannot be
 // written: the others go out, and once it can, it does too.
 func TestJobThatFailsHalfwaySendsWhatItMadeDue(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, kind := range deliveringJobs {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)

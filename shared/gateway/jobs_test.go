@@ -18,6 +18,7 @@ import (
 	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // start starts a job of a kind for r.
@@ -635,7 +636,7 @@ func TestReplayEndsWithWhatItIsFor(t *testing.T) {
 
 // TestReplayComesAgainAfterAnOutage has each row fail that a replay needs.
 func TestReplayComesAgainAfterAnOutage(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		for _, fail := range []struct{ call, pk string }{
 			{"get", "R#"}, {"list", "E#"}, {"list", "S#"}, {"get", "D#"}, {"put", "E#"}, {"put", "P#"}, {"put", "D#"}, {"put", "L#"},
@@ -695,7 +696,7 @@ func TestRevivedDeliveryOfALaneIsPutBack(t *testing.T) {
 // TestRevivalComesAgainAfterAnOutage has each row fail that a release needs, and
 // one that is not to be released, which is not written.
 func TestRevivalComesAgainAfterAnOutage(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		for _, fail := range []struct {
 			call, pk string
@@ -762,7 +763,7 @@ func TestWalkGoesOnWhereAPageEnded(t *testing.T) {
 // TestSecondPassOfAReplayIsShort replays an event of days ago: it is not looked at
 // for stragglers.
 func TestSecondPassOfAReplayIsShort(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.happen()

@@ -13,6 +13,7 @@ import (
 	"ringback/shared/message"
 	"ringback/shared/provider"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestClaimedLaneIsItsNewRunners hands out lanes that a runner was busy with, or
@@ -273,7 +274,7 @@ func TestDeliveryThatCrashedOnceTooOftenIsNotPosted(t *testing.T) {
 // TestTickHandsOutAllThatIsDueInAShard has more be due in most shards than are
 // claimed before their messages are sent.
 func TestTickHandsOutAllThatIsDueInAShard(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	const deliveries = 12 * storage.DueShards
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)

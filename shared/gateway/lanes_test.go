@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // laneNow returns a lane as it is stored.
@@ -110,7 +111,7 @@ func TestArrivalSettlesUnlessAWrongClockPutItAhead(t *testing.T) {
 // TestLaneIsClosedUntilItsHeldDeliveriesAreBackInIt has a lane worked on while its
 // registration's release stands as it may.
 func TestLaneIsClosedUntilItsHeldDeliveriesAreBackInIt(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	running := func(cursor string) *Job { return &Job{Kind: JobRelease, Status: JobRunning, Cursor: cursor} }
 	for _, tt := range []struct {
 		name    string

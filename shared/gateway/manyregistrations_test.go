@@ -25,7 +25,7 @@ import (
 // sealed URLs cannot be opened: no POST is made. They are 2,532, at full length
 // or with -all 100,000.
 func TestEventForManyRegistrationsOverManyListsIsDelivered(t *testing.T) {
-	gateway.Long(t)
+	proofs.Long(t)
 	g := newGateway(t, 0)
 	q := &sent{Queue: g.Queue}
 	worker := processOf(t, g, &outbox{}, http.StatusOK)

@@ -37,7 +37,7 @@ func (n *naming) Parse(cb *provider.Callback) (provider.Reading, error) {
 // again, under what natural keys may be, and counts the events and the repeats
 // that were recognised.
 func TestNaturalKeyCountsByWhatTheProviderSaysOfIt(t *testing.T) {
-	gateway.Long(t)
+	proofs.Long(t)
 	const week = 7 * 24 * time.Hour
 	for _, tt := range []struct {
 		name    string

@@ -16,13 +16,14 @@ import (
 	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestEndpointThatAnotherProcessFindsWellIsNotDisabled lets one process see
 // nothing but two failures, more than five days apart, and another nothing but
 // acceptances, so closely after each other that it never asks for the health.
 func TestEndpointThatAnotherProcessFindsWellIsNotDisabled(t *testing.T) {
-	gateway.Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		fails, accepts := &outbox{}, &outbox{}
 		g := newGateway(t, 0)

@@ -167,7 +167,7 @@ type passage func() (as []message.InboundEvent, done func() bool)
 // event needs on its way, alone or with all that follow until the call of the
 // gateway returns. At full length it is each call, else each fourth.
 func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name    string
 		history History

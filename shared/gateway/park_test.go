@@ -112,7 +112,7 @@ func TestCircuitThatClosesWhileADeliveryIsParked(t *testing.T) {
 // TestWakeStopsWhenTheCircuitOpensAgain wakes 1,500 deliveries of an endpoint that
 // accepts the first 50.
 func TestWakeStopsWhenTheCircuitOpensAgain(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example", every(24*time.Hour))
@@ -152,7 +152,7 @@ func TestWakeStopsWhenTheCircuitOpensAgain(t *testing.T) {
 
 // TestParkedDeliveriesAreListedOldestFirst has 400 among as many that failed.
 func TestParkedDeliveriesAreListedOldestFirst(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example", every())

@@ -8,6 +8,7 @@ import (
 
 	"ringback/shared/circuit"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestProbeIsAttemptedFromTheSlowQueue has a first attempt come for an open circuit
@@ -44,7 +45,7 @@ func TestProbeIsAttemptedFromTheSlowQueue(t *testing.T) {
 // TestEventThatAlwaysFailsKeepsNoCircuitOpen has the endpoint refuse the oldest of two
 // events alone. What a probe failed with stays parked until its schedule's next attempt.
 func TestEventThatAlwaysFailsKeepsNoCircuitOpen(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example", every(24*time.Hour, 24*time.Hour))
@@ -98,7 +99,7 @@ func TestProbeOfASlowRateIsMade(t *testing.T) {
 // panic, as often as it is made. Each such probe counts as a claim that was lost, and
 // the next is of another event.
 func TestProbeThatDoesNotEndKeepsNoCircuitOpen(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory, func(c *Config) { c.MaxConcurrency = 2 })
 		r := y.register("tenant.example")
@@ -134,7 +135,7 @@ func TestProbeThatDoesNotEndKeepsNoCircuitOpen(t *testing.T) {
 // TestProbeThatIsDeniedIsNotLost has all places for probes be taken whenever a probe's
 // time comes.
 func TestProbeThatIsDeniedIsNotLost(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, FullHistory)
 		r := y.register("tenant.example")

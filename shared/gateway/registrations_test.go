@@ -19,6 +19,7 @@ import (
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/storage/storagetest"
+	"ringback/shared/test/proofs"
 	"ringback/shared/transfer"
 )
 
@@ -104,7 +105,7 @@ func register(t *testing.T, g *gateway.Gateway, c control.Caller, source string)
 // values away and bring them back, at the same time, on a Store that forgets to
 // say what it has done.
 func TestMatchEntriesAreNeverMissing(t *testing.T) {
-	gateway.Long(t)
+	proofs.Long(t)
 	for _, seed := range []uint64{0, 1, 2, 3} {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			g := newGateway(t, seed)

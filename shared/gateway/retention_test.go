@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // names returns n ids of registrations, from the first on.
@@ -346,7 +347,7 @@ func TestDeliveriesThatShareAWriteShareItsFailure(t *testing.T) {
 // TestResendOfWhatIsFinishedKeepsItsEventUntilItIsRecorded resends a delivery that
 // was accepted, or failed, long ago.
 func TestResendOfWhatIsFinishedKeepsItsEventUntilItIsRecorded(t *testing.T) {
-	Long(t)
+	proofs.Long(t)
 	for _, status := range []int{200, 410} {
 		synctest.Test(t, func(t *testing.T) {
 			y := newYard(t, FullHistory)
