@@ -144,7 +144,9 @@ func (c client) List(ctx context.Context, q storage.Query) (p storage.Page, err 
 func (c client) Due(ctx context.Context, shard int, until time.Time, after string, limit int) (out []storage.DueRow, next string, err error) {
 	limit = max(limit/c.w.a.Sample, 1)
 	var last storage.DueRow
-	if after != "" {
+	if ms, ok := storage.ParseDueFrom(after); ok {
+		last = storage.DueRow{Due: time.UnixMilli(ms)}
+	} else if after != "" {
 		parts := strings.SplitN(after, " ", 3)
 		ns, _ := strconv.ParseInt(parts[0], 10, 64)
 		last = storage.DueRow{Key: storage.Key{PK: parts[1], SK: parts[2]}, Due: time.Unix(0, ns)}

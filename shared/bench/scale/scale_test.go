@@ -33,6 +33,9 @@ func played(t *testing.T, a Assumptions) *world {
 	if err := w.m.conserved(w); err != nil {
 		t.Errorf("not conserved: %v", err)
 	}
+	if w.m.cutOff > 0 {
+		t.Errorf("%d of %d runs of Retry ended with an error", w.m.cutOff, w.m.ticks)
+	}
 	return w
 }
 
