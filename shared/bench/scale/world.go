@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"hash/fnv"
+	"io"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,253 +17,152 @@ import (
 	"ringback/shared/config"
 	"ringback/shared/gateway"
 	"ringback/shared/keyring"
-	"ringback/shared/provider"
 	"ringback/shared/provider/all"
 	"ringback/shared/storage"
 	"ringback/shared/transfer"
 )
 
-const (
-	ringback  = "https://ringback.example"
-	keyRing   = "1 a key ring of no fewer than 32 characters"
-	keptFinal = 20 * time.Minute // of rows that are final; messages come again within 15
-)
+// retry is the name of Retry's environment.
+const retry = "retry"
 
 // A world is the gateway on AWS and all around it, in virtual time.
 type world struct {
-	a      Assumptions
-	n      float64 // one of so many is played
-	smooth float64 // seconds that a scaled limit of DynamoDB is averaged over
-	cfg    config.Config
-	keys   *keyring.Ring
+	s    setup
+	n    float64 // one of so many is played
+	cfg  config.Config
+	keys *keyring.Ring
 
-	mu                    sync.Mutex
-	tables                *tables
-	events, retries, slow *queue
-	ingest, worker, retry *function
-	stage, account        *bucket // API Gateway's throttles
-	registrations         []registration
-	hosts                 map[string]int // → registrations
-	m                     measures
-	sent                  int  // messages
-	over                  bool // nothing begins any more
-	running               sync.WaitGroup
-	finals                [][]storage.Key // rows that became final, by minute
+	mu             sync.Mutex
+	rows           map[storage.Key]storage.Row
+	lists          map[string][]string // of the registrations table: PK → SKs in order
+	due            map[storage.Key]time.Time
+	limits         map[string]*limit // by name
+	queues         map[storage.QueueName]*queue
+	ingest, worker *function
+	registrations  int
+	sent           int     // messages
+	lacked         float64 // executions, over those of the account
+	started, over  bool    // the set-up is done; nothing begins any more
+	running        sync.WaitGroup
+	ledger
 }
 
-// play runs a in virtual time, and returns what was measured.
-func play(t *testing.T, a Assumptions) (*world, error) {
-	var w *world
-	var err error
+// play runs s in virtual time and returns what was seen, or an error if something was lost.
+func play(t *testing.T, s setup) (w *world, err error) {
 	synctest.Test(t, func(*testing.T) {
-		if w, err = newWorld(a); err == nil {
+		if w, err = newWorld(s); err == nil {
 			w.run()
+			err = w.conserved()
 		}
 	})
 	return w, err
 }
 
-func newWorld(a Assumptions) (*world, error) {
-	w := &world{a: a, n: float64(a.Sample), smooth: math.Sqrt(float64(a.Sample)), hosts: map[string]int{}}
-	var err error
-	if w.cfg, err = config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": ringback}[name] }); err != nil {
-		return nil, err
+func newWorld(s setup) (*world, error) {
+	w := &world{
+		s: s, n: float64(s.Sample), rows: map[storage.Key]storage.Row{}, lists: map[string][]string{}, due: map[storage.Key]time.Time{},
+		limits: map[string]*limit{}, queues: map[storage.QueueName]*queue{}, ledger: ledger{events: map[string]int{}},
 	}
-	w.cfg.MaxBacklog, w.cfg.FirstAttempt = a.Brake, firstAttempt
-	if w.keys, err = keyring.Parse(keyRing); err != nil {
-		return nil, err
+	cfg, err := config.Load(func(name string) string { return map[string]string{"PUBLIC_URL": "https://ringback.example"}[name] })
+	keys, err2 := keyring.Parse("1 a key ring of no fewer than 32 characters")
+	w.cfg, w.keys, w.cfg.FirstAttempt = cfg, keys, firstAttempt
+	for name, q := range map[storage.QueueName]queue{
+		storage.EventsQueue: {handler: (*gateway.Gateway).FanOut, workers: int(s.Workers), batch: s.Batch},
+		storage.RetryQueue:  {handler: (*gateway.Gateway).Redeliver, workers: int(s.Workers), batch: s.Batch},
+		storage.SlowQueue:   {handler: (*gateway.Gateway).RedeliverSlow, workers: int(s.Slow), batch: slowBatch},
+	} {
+		q.w, q.workers, q.held = w, int(float64(q.workers)/w.n+0.5), map[*message]bool{}
+		w.queues[name] = &q
 	}
-	w.tables = newTables(w)
-	w.events = w.newQueue(storage.EventsQueue, a.Concurrency, a.Batch)
-	w.retries = w.newQueue(storage.RetryQueue, a.Concurrency, a.Batch)
-	w.slow = w.newQueue(storage.SlowQueue, a.Slow, slowBatch)
-	w.ingest, w.worker, w.retry = w.newFunction(), w.newFunction(), w.newFunction()
-	w.stage = newBucket(a.Throttle/w.n, a.Burst/w.n)
-	w.account = newBucket(a.AccountRate/w.n, a.AccountRate/2/w.n) // "How do I increase and manage API Gateway throttling quotas?": 10,000/s, burst 5,000
-	w.m, w.finals = newMeasures(), [][]storage.Key{nil}
-	if err := w.populate(); err != nil {
-		return nil, err
-	}
-	if a.warm {
-		w.events.pollers = a.Concurrency
-		for n := range int(2*a.Concurrency + a.Slow) { // all mappings'
-			w.worker.free = append(w.worker.free, n)
-			w.worker.slots++
-		}
-	}
-	w.tables.metered = true
-	return w, nil
+	w.ingest = &function{w: w, name: "callbacks", gateways: map[int]*gateway.Gateway{}}
+	w.worker = &function{w: w, name: "workers", gateways: map[int]*gateway.Gateway{}}
+	err = errors.Join(err, err2, w.populate())
+	w.started = true
+	return w, err
 }
 
-func (w *world) newGateway(r role, name string) *gateway.Gateway {
-	c := client{w, r, strconv.Itoa(int(r)) + "." + name + " ", new(float64)}
+func (w *world) newGateway(name string) *gateway.Gateway {
+	c := client{w: w, name: name}
 	g, err := app.New(w.cfg, app.Parts{Steps: transfer.Steps, Store: c, Queue: c, Keys: w.keys, Providers: all.Providers(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		panic(err) // unreachable: it has a Store and a Queue
 	}
-	g.Egress.Transport = tenants{w}
-	g.Random = func() float64 { return w.chance("gateway", c.name) }
-	if r == retry {
-		g.Metrics = ledger{w}
-	}
+	g.Egress.Transport = endpoints{w}
+	g.Random = func() float64 { return w.random("gateway" + c.name).Float64() }
 	return g
 }
 
-// now is the instant; nothing that is measured depends on another clock.
-func (w *world) now() time.Time { return time.Now() }
-
-func (w *world) queues() [3]*queue { return [...]*queue{w.events, w.retries, w.slow} }
-
-func (w *world) queue(name storage.QueueName) *queue {
-	for _, q := range w.queues() {
-		if q.name == name {
-			return q
-		}
-	}
-	panic("queue " + name) // unreachable: storage.CheckSend knows the same
+// random returns numbers that follow from the seed, the instant and what they are for: so it does not matter which of
+// two goroutines asks first.
+func (w *world) random(what string) *rand.Rand {
+	h := fnv.New64a()
+	io.WriteString(h, what)
+	return rand.New(rand.NewPCG(h.Sum64(), w.s.Seed*0x9e3779b97f4a7c15^uint64(time.Now().UnixNano())))
 }
 
-// run lets callbacks come for as long as they are to, and ends when nothing is
-// under way any more.
+// run lets callbacks come at random instants for as long as they are to, and ends when nothing is under way any more.
+// Retry begins each minute anywhere within the next: Scheduler's precision is 60 s ("Schedule types on EventBridge
+// Scheduler").
 func (w *world) run() {
-	w.m.start = w.now()
-	end := w.now().Add(w.a.For)
-	stop := make(chan struct{})
-	var clocks sync.WaitGroup
-	clocks.Go(func() { w.clock(stop) })
-	w.come(end)
+	random, g := rand.New(rand.NewPCG(w.s.Seed, 0)), w.newGateway(retry)
+	next := time.Duration(0) // until a callback
+	for second := range int(w.s.For.Seconds()) {
+		w.mu.Lock()
+		for ; next < time.Second; next += time.Duration(random.ExpFloat64() / (w.s.Rate / w.n) * float64(time.Second)) {
+			r := registration(0)
+			if random.Float64() >= busyShare {
+				r = registration(1 + random.IntN(w.registrations-1))
+			}
+			number, in := len(w.callbacks), next
+			w.callbacks = append(w.callbacks, callback{sent: time.Now().Add(in), settled: second >= int(w.s.For.Seconds())/2})
+			w.running.Go(func() {
+				time.Sleep(in)
+				w.callBack(number, r)
+			})
+		}
+		if second%60 == 59 {
+			w.running.Go(func() {
+				time.Sleep(time.Duration(w.random("retry").Float64() * float64(time.Minute)))
+				ctx, cancel := context.WithTimeout(context.Background(), retryTime)
+				defer cancel()
+				err := g.Retry(ctx)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.retries = append(w.retries, err)
+			})
+		}
+		for _, name := range []storage.QueueName{storage.EventsQueue, storage.RetryQueue, storage.SlowQueue} {
+			w.queues[name].pump()
+		}
+		w.mu.Unlock()
+		next -= time.Second
+		time.Sleep(time.Second)
+	}
 	w.mu.Lock()
-	w.m.sample(w) // as it is when the last one came
-	w.over = true
+	w.verdict, w.over = w.judge(), true
 	w.mu.Unlock()
-	close(stop)
-	clocks.Wait()
 	w.running.Wait()
 }
 
-// clock does what is done each second and each minute.
-func (w *world) clock(stop chan struct{}) {
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for n := 1; ; n++ {
-		select {
-		case <-stop:
-			return
-		case <-t.C:
-		}
-		w.mu.Lock()
-		for _, q := range w.queues() {
-			q.scale()
-		}
-		w.m.concurrency(w)
-		if n%60 == 0 {
-			w.minute()
-		}
-		w.mu.Unlock()
-	}
-}
-
-// minute measures, and starts Retry anywhere within the minute that begins:
-// Scheduler's precision is 60 s ("Schedule types on EventBridge Scheduler"). The
-// caller holds w.mu.
-func (w *world) minute() {
-	for _, s := range w.tables.spaces() {
-		s.tick()
-	}
-	w.m.sample(w)
-	if len(w.finals) > int(keptFinal/time.Minute) {
-		w.tables.forget(w.finals[0])
-		w.finals = w.finals[1:]
-	}
-	w.finals = append(w.finals, nil)
-	w.running.Add(1)
-	time.AfterFunc(time.Duration(w.chance("tick", "")*float64(time.Minute)), w.tick)
-}
-
-// tick runs Retry. It is one environment of the whole and of the sample.
-func (w *world) tick() {
-	defer w.running.Done()
-	w.mu.Lock()
-	if w.over {
-		w.mu.Unlock()
-		return
-	}
-	g := w.retry.gateway[0]
-	if g == nil {
-		g = w.newGateway(retry, "")
-		w.retry.gateway[0] = g
-	}
-	w.mu.Unlock()
-	start := w.now()
-	ctx, cancel := context.WithTimeout(context.Background(), retryTime-queueMargin)
-	defer cancel()
-	err := g.Retry(ctx)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.m.ticked(err)
-	w.retry.invocations++
-	w.retry.gbSeconds += w.now().Sub(start).Seconds() * w.a.Memory / 1024
-}
-
-// come lets callbacks come at random instants until end.
-func (w *world) come(end time.Time) {
-	random := rand.New(rand.NewPCG(w.a.Seed, 0))
-	var sums []float64
-	sum := 0.0
-	for _, r := range w.registrations {
-		sum += r.weight
-		sums = append(sums, sum)
-	}
-	for seq := 0; ; seq++ {
-		time.Sleep(time.Duration(random.ExpFloat64() / (w.a.Rate / w.n * sum) * float64(time.Second)))
-		if !w.now().Before(end) {
-			return
-		}
-		at, chosen := random.Float64()*sum, 0
-		for chosen < len(sums)-1 && sums[chosen] <= at {
-			chosen++
-		}
-		w.mu.Lock()
-		w.m.called(w.now(), w.registrations[chosen].kind)
-		w.mu.Unlock()
-		w.running.Go(func() { w.callBack(seq, w.registrations[chosen]) })
-	}
-}
-
 // callBack is one callback, from API Gateway on.
-func (w *world) callBack(seq int, r registration) {
-	w.mu.Lock()
-	if !w.account.take(1, w.now()) || !w.stage.take(1, w.now()) {
-		w.m.state[seq] = refused
-		w.mu.Unlock()
-		return
-	}
-	slot, cold, ok := w.ingest.begin()
-	if !ok {
-		w.m.state[seq] = throttledCallback
-		w.mu.Unlock()
-		return
-	}
-	g := w.ingest.environment(slot, w.chance("ingest", strconv.Itoa(seq)), r.source == noisyID, ingest)
-	w.mu.Unlock()
-	start := w.now()
-	if cold {
-		time.Sleep(coldTime)
-	}
-	time.Sleep(w.cpu(ingestOwnCPU))
-	ctx, cancel := context.WithTimeout(context.Background(), ingestTime-httpMargin)
-	defer cancel()
-	cb := &provider.Callback{
-		Method: http.MethodPost, Received: w.now().UTC(), Body: payload(seq, r.group),
-		Query:  fmt.Sprintf("SdkAppid=%d&CallbackCommand=Group.CallbackAfterSendMsg&contenttype=json&ClientIP=192.0.2.7&OptPlatform=iOS", r.app),
-		Header: http.Header{"Content-Type": {"application/json"}},
-	}
-	reply := g.Ingest(ctx, "tencent-chat", r.source, callbackKey(r.source), cb)
+func (w *world) callBack(number int, r registration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.m.state[seq] = acknowledged
+	slot, ok := w.ingest.begin()
+	if !ok {
+		w.callbacks[number].state = noEnvironment
+		return
+	}
+	g, start := w.ingest.environment(slot, number, r == 0), time.Now()
+	w.mu.Unlock()
+	time.Sleep(w.cpu(ingestCPU))
+	ctx, cancel := context.WithTimeout(context.Background(), ingestTime)
+	defer cancel()
+	reply := g.Ingest(ctx, "tencent-chat", sourceID(r.source()), callbackKey(r.source()), request(number, r))
+	w.mu.Lock()
+	w.callbacks[number].state = acknowledged
 	if reply.StatusCode != http.StatusOK {
-		w.m.state[seq] = failedCallback
+		w.callbacks[number].state = unavailable
 	}
 	w.ingest.end(slot, start)
 }

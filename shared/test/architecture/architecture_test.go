@@ -102,7 +102,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"a provider with what explains it", wrongImports, "shared/provider/direct/direct.go", `import "ringback/shared/docs"`, "the product"},
 		{"app with an example", wrongImports, "shared/app/app.go", `import "ringback/shared/examples"`, "the product"},
 		{"a test of a main with what explains it", wrongImports, "functions/local/tour_test.go", `import "ringback/shared/docs"`, ""},
-		{"what measures with what measures", wrongImports, "shared/bench/scale/report.go", `import "ringback/shared/bench/bill"`, ""},
+		{"what measures with what measures", wrongImports, "shared/bench/scale/ledger.go", `import "ringback/shared/bench/quantile"`, ""},
 		{"cgo", wrongImports, "shared/egress/egress.go", `import "C"`, "without cgo"},
 		{"a file that is not Go", wrongImports, "shared/egress/egress.go", "imports", "parse"},
 

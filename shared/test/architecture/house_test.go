@@ -91,7 +91,7 @@ var house = []room{
 		"shared/storage", "shared/storage/storagetest",
 	}, []string{"github.com/standard-webhooks/standard-webhooks/libraries/go"}},
 	{"shared/bench/mutants", []string{"shared/bench/mutants/mutant"}, nil},
-	{"shared/bench/scale", []string{"shared/keyring", "shared/limiter", "shared/control", "shared/transfer", "shared/app", "shared/bench/bill", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
+	{"shared/bench/scale", []string{"shared/keyring", "shared/limiter", "shared/control", "shared/transfer", "shared/app", "shared/bench/quantile", "shared/config", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all"}, nil},
 	{"shared/bench/load", []string{"shared/ident", "shared/keyring", // a command; it fills files with the gateway's own verbs
 		"shared/control", "shared/transfer", "shared/app", "shared/bench/quantile", "shared/config", "shared/egress", "shared/embedded", "shared/gateway", "shared/provider", "shared/storage", "shared/provider/all",
 	}, []string{"golang.org/x/sync/errgroup"}},
