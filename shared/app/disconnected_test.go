@@ -19,7 +19,7 @@ func (w *world) removedUpstream(path, group string) {
 
 func TestDisconnectedSourceIsToldToWhomeverItConcerns(t *testing.T) {
 	const kind = "source.disconnected"
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		a, b, narrow := w.tenant(s, nil), w.tenant(s, nil), w.tenant(s, gateway.Match{"group": {groupA}})
 		named := control.RegistrationChange{EventTypes: ptr([]string{kind})}

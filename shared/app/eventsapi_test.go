@@ -46,6 +46,9 @@ var wantedCalls = map[string]wantedCall{
 func TestCallIsAnsweredTheSameFromLambdaAndOverHTTP(t *testing.T) {
 	proofs.Long(t)
 	for name, want := range wantedCalls {
+		if !proofs.Full() && name == "api-set-http-callback-form.json" {
+			continue // it verifies a security code, slow by intent; the next test plays it from Lambda
+		}
 		t.Run(name, func(t *testing.T) {
 			lambda, plain := callAnswered(t, name, throughLambda), callAnswered(t, name, overHTTP)
 			if lambda.Status != want.status || !strings.Contains(lambda.Body, want.holds) {
@@ -72,6 +75,7 @@ func TestSetHTTPCallbackFromLambdaTellsTheApplication(t *testing.T) {
 }
 
 func TestSetHTTPCallbackWithoutATenantsKeyFails(t *testing.T) {
+	proofs.Long(t)
 	sampled(t, func(t *testing.T, w *world) {
 		e := readEvent[lambdaevents.APIGatewayV2HTTPRequest](t, "api-set-http-callback-query.json")
 		e.RawQueryString = strings.Replace(e.RawQueryString, samples.TenantKey, "rbk_of_nobody", 1)

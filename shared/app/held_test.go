@@ -29,6 +29,7 @@ func (w *world) pausedFor(d time.Duration) {
 }
 
 func TestHeldDeliveryLastsThirtyDays(t *testing.T) {
+	proofs.Long(t)
 	const day = 24 * time.Hour
 	everywhere(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
@@ -108,8 +109,7 @@ func TestOrderedRegistrationGetsWhatWasHeldFirst(t *testing.T) {
 }
 
 func TestOrderedRegistrationGoesOnWithoutWhatWasHeld(t *testing.T) {
-	proofs.Long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "ordered.example", control.RegistrationChange{Ordered: ptr(true)})

@@ -19,6 +19,7 @@ import (
 	"ringback/shared/provider/providertest"
 	"ringback/shared/provider/tencentchat"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // The callback URL and credentials of the sources that are called. None of
@@ -183,6 +184,7 @@ func withoutProof(query string) string {
 // JSON, and a body that is too large. The fuzz targets have small ones alone,
 // since large ones take their time.
 func TestLargestCallbackIsKeptWhateverItsHeaderHolds(t *testing.T) {
+	proofs.Long(t)
 	long := strings.Repeat("<", 1000)
 	head := `{"message_uuid":"m","GroupId":"` + long + `","channel":"` + long + `","text":"`
 	for name := range folders {

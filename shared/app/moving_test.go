@@ -235,8 +235,7 @@ func resigned(t *testing.T, ring, lines string) string {
 }
 
 func TestImportWritesNothingThatItCannotRead(t *testing.T) {
-	proofs.Long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		h := w.house()
 		parts := w.export()
 		if len(parts) != 1 {

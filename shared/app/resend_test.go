@@ -6,12 +6,10 @@ import (
 
 	"ringback/shared/control"
 	"ringback/shared/gateway"
-	"ringback/shared/test/proofs"
 )
 
 func TestResendOfWhatSucceededIsMadeOnce(t *testing.T) {
-	proofs.Long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "again.example", control.RegistrationChange{})

@@ -24,6 +24,7 @@ const day = 24 * time.Hour
 // TestUnfinishedDeliveriesOutlastAStop stops worker and schedule for longer than
 // events are kept, while deliveries of every kind are under way.
 func TestUnfinishedDeliveriesOutlastAStop(t *testing.T) {
+	proofs.Long(t)
 	everywhere(t, func(t *testing.T, w *world) {
 		stop := 60 * day
 		if w.aws != nil {
@@ -61,8 +62,7 @@ func TestUnfinishedDeliveriesOutlastAStop(t *testing.T) {
 
 // TestWorkersThatAreAwayEndNothing has the schedule alone run for half a day.
 func TestWorkersThatAreAwayEndNothing(t *testing.T) {
-	proofs.Long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		r, e := w.register(c, s, "waiting.example", control.RegistrationChange{})
@@ -132,6 +132,7 @@ func TestDeliveryWhosePayloadIsGoneIsTold(t *testing.T) {
 // TestNextAttemptIsNotLateThoughItsMessageWasLost loses the messages of what was
 // recorded: their sending fails, and the process goes on, or ends.
 func TestNextAttemptIsNotLateThoughItsMessageWasLost(t *testing.T) {
+	proofs.Long(t)
 	for _, restart := range []bool{false, true} {
 		for _, ordered := range []bool{false, true} {
 			t.Run(fmt.Sprintf("restart %v, ordered %v", restart, ordered), func(t *testing.T) {
@@ -173,7 +174,7 @@ func TestNextAttemptIsNotLateThoughItsMessageWasLost(t *testing.T) {
 // quarter of an hour, while endpoints fail and a job has work.
 func TestClockThatIsSetEndsNothing(t *testing.T) {
 	proofs.Long(t)
-	for _, ahead := range proofs.Length(nil, []time.Duration{20 * day, -20 * day}, []time.Duration{20 * day, -20 * day, 3 * time.Hour}) {
+	for _, ahead := range proofs.Length(nil, []time.Duration{20 * day}, []time.Duration{20 * day, -20 * day, 3 * time.Hour}) {
 		t.Run(fmt.Sprint(ahead), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 0)

@@ -19,7 +19,6 @@ import (
 	"ringback/shared/schedule"
 	"ringback/shared/storage"
 	"ringback/shared/test/gatewaytest"
-	"ringback/shared/test/proofs"
 )
 
 func (w *world) listDeliveries(c control.Caller, registration string) ([]gateway.Delivery, error) {
@@ -378,8 +377,7 @@ func TestResendGoesOutOnceMore(t *testing.T) {
 }
 
 func TestLongFanOutReachesAll(t *testing.T) {
-	proofs.Long(t)
-	scenario(t, func(t *testing.T, w *world) {
+	scenarioOfDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		var all []*gatewaytest.Endpoint
 		for n := range 3 {

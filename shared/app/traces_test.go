@@ -23,6 +23,7 @@ import (
 // TestLogTellsWhyAnEndpointFails has an endpoint fail to the end of its schedule,
 // in a lane and without one, and another one not.
 func TestLogTellsWhyAnEndpointFails(t *testing.T) {
+	proofs.Long(t)
 	for _, ordered := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 0)

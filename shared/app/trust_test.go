@@ -17,7 +17,7 @@ import (
 )
 
 func TestHopelessEndpointIsProbedNotHammered(t *testing.T) {
-	everywhere(t, func(t *testing.T, w *world) {
+	everywhereForDays(t, func(t *testing.T, w *world) {
 		s, path := w.smartBots()
 		c := w.tenant(s, nil)
 		_, e := w.register(c, s, "down.example", control.RegistrationChange{Schedule: &schedule.Schedule{Name: "every-5-minutes"}})
