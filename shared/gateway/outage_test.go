@@ -189,7 +189,7 @@ func TestNothingIsLostByAnOutageAtAnyCall(t *testing.T) {
 				o := &outage{}
 				y := newYard(t, tt.history, func(c *Config) { o.Store, c.Store = c.Store, o })
 				pass := tt.begin(y)
-				for n, met := 0, true; met; n += proofs.Length(4, 4, 1) {
+				for n, met := 0, true; met; n += proofs.Length(16, 6, 1) {
 					met = false
 					for _, brief := range []bool{true, false} {
 						as, done := pass()

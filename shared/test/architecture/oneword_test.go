@@ -19,6 +19,7 @@ import (
 	"testing/fstest"
 
 	"ringback/shared/api"
+	"ringback/shared/api/apitest"
 	"ringback/shared/gateway"
 	"ringback/shared/storage"
 )
@@ -205,7 +206,7 @@ func apiTexts(t *testing.T, _ fs.FS) (texts []string) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	api.New(g, api.Config{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	apitest.New(t, g, api.Config{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
 	return documentTexts(t, w.Body.Bytes())
 }
 

@@ -9,7 +9,7 @@
 // contracts. After a while everything becomes calm: then all that was
 // acknowledged must have arrived, or its deliveries must be final by a rule.
 //
-//	go test -run Simulation ./shared/test/simulation                                            # 100 seeds; a thousand at full length, as in .ci/run
+//	go test -run Simulation ./shared/test/simulation                                            # 50 seeds; a thousand at full length, as in .ci/run
 //	SIM_SEEDS=1000000 go test -run Simulation -v -timeout 0 ./shared/test/simulation            # a million
 //	SIM_SEEDS=1000000 SIM_FIRST=42000 go test -run Simulation -v -timeout 0 ./shared/test/simulation # as many from one seed on
 //	SIM_SEED=4711 go test -run Simulation -v ./shared/test/simulation                           # one again, with all its calls

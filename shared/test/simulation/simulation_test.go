@@ -66,7 +66,7 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	count := number(t, seedsVariable, proofs.Length(uint64(usualSeeds)/100, usualSeeds/10, usualSeeds))
+	count := number(t, seedsVariable, proofs.Length(uint64(usualSeeds)/100, usualSeeds/20, usualSeeds))
 	newGame(number(t, firstVariable, 0), count).play(t, program)
 }
 
