@@ -22,7 +22,7 @@ const (
 // probed once an hour, and counts three hours of that, and what comes meanwhile.
 func TestDeadEndpointsStayWithinTheirBudget(t *testing.T) {
 	if !proofs.Full() {
-		t.Skip("plays a day of dead endpoints, for RINGBACK_PROOFS=full")
+		t.Skip("plays five hours of dead endpoints, for RINGBACK_PROOFS=full")
 	}
 	const (
 		endpoints = 25
