@@ -16,11 +16,11 @@ func TestModelKeepsTheContractOfStore(t *testing.T) {
 }
 
 func TestModelKeepsTheContractOfQueue(t *testing.T) {
-	storagetest.Queue(t, func(*testing.T) storagetest.ServedQueue { return polled{newMessages(storagetest.Visibility)} })
+	storagetest.QueueInVirtualTime(t, func(*testing.T) storagetest.ServedQueue { return polled{newMessages(storagetest.Visibility)} })
 }
 
-// polled serves messages in real time, as the runs of the simulation do in
-// virtual time.
+// polled serves messages as they become visible, in the virtual time of the
+// contract's bubble.
 type polled struct{ *messages }
 
 func (q polled) Serve(ctx context.Context, name storage.QueueName, h storage.Handler) error {
