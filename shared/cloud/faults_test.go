@@ -19,6 +19,7 @@ import (
 	"ringback/shared/cloud/dynamotest"
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -149,6 +150,7 @@ func TestGetGivesUpWhenNothingIsProcessed(t *testing.T) {
 }
 
 func TestStoreThatIsSilentIsAskedThreeTimes(t *testing.T) {
+	proofs.Long(t)
 	s, proxy := openBehindProxy(t)
 	var asked atomic.Int64
 	proxy.Break(func(string) awsproxy.Fault {

@@ -15,6 +15,7 @@ import (
 	"ringback/shared/cloud/sqstest"
 	"ringback/shared/config"
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -22,6 +23,7 @@ import (
 )
 
 func TestCreatedQueuesKeepDeadLetters(t *testing.T) {
+	proofs.Long(t)
 	onEachSQS(t, func(t *testing.T, c config.AWS) {
 		c = createQueues(t, c)
 		b, err := cloud.Open(t.Context(), config.Config{AWS: c})

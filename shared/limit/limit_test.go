@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"ringback/shared/storage"
+	"ringback/shared/test/proofs"
 )
 
 // TestRateHoldsOverProcesses has ten processes work on a backlog, of which half
 // freeze for ten minutes wherever they are just then.
 func TestRateHoldsOverProcesses(t *testing.T) {
+	proofs.Long(t)
 	for _, tt := range []struct {
 		name      string
 		perSecond float64
@@ -74,6 +76,7 @@ func TestRateHoldsOverProcesses(t *testing.T) {
 // TestConcurrencyHoldsOverProcesses has ten processes work on a backlog; half of them
 // end with what they have under way, and their leases with it.
 func TestConcurrencyHoldsOverProcesses(t *testing.T) {
+	proofs.Long(t)
 	synctest.Test(t, func(t *testing.T) {
 		db, f := newStore(t), newFleet(600)
 		f.took = 500 * time.Millisecond
