@@ -63,7 +63,7 @@ func dynamoDB(t *testing.T) string {
 	t.Helper()
 	dynamoServer.once.Do(func() { dynamoServer.url = dynamotest.Endpoint(untilTheEnd{t}) })
 	if dynamoServer.url == "" {
-		t.Skip("there is no DynamoDB")
+		dynamotest.Missing(t, "DynamoDB: the first test that wanted it says why")
 	}
 	return dynamoServer.url
 }
